@@ -218,7 +218,7 @@ func (t *Table) End(user, id string) (Session, bool) {
 func (t *Table) Sweep() []Ended {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.expire(t.clock.read(t.cfg.Now()), max(0, sweepMost-len(t.ended)))
+	t.expire(t.clock.read(t.cfg.Now()), sweepMost)
 	n := min(len(t.ended), sweepMost)
 	if n == 0 {
 		return nil

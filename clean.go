@@ -34,7 +34,7 @@ func (e *endpoint) cleanError(x *exchange, err error) (outcome, error) {
 	if x.call.Method != "tools/call" || errors.As(err, &ours) || errors.As(err, &rpc) {
 		return outcome{}, err
 	}
-	res := toolRefusal(x.safeText(err))
+	res := toolRefusal(x.safeText(err), isModern(x.call.Version))
 	if x.req == nil {
 		raw, merr := json.Marshal(res)
 		return outcome{raw: raw}, merr

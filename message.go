@@ -81,6 +81,11 @@ func (e *endpoint) parse(x *httpExchange, body []byte) error {
 	}
 	msg, err := e.tools.Read(body)
 	x.msg = msg
+	if readable := err == nil || access.AsError(err).Rule == "params"; readable && isModern(x.call.Version) &&
+		msg.Kind == validate.Request && slices.Contains(removed, msg.Method) {
+		x.call.Method = msg.Method
+		return &access.Error{Reason: access.NotFound, Rule: "method", Err: fmt.Errorf("harden: method %q was removed in 2026-07-28", msg.Method)}
+	}
 	if err != nil {
 		return err
 	}
@@ -90,6 +95,10 @@ func (e *endpoint) parse(x *httpExchange, body []byte) error {
 	c.Notification = msg.Kind != validate.Request
 	return nil
 }
+
+// removed are the methods that 2026-07-28 no longer has. They are answered as
+// unknown, whatever their parameters are (row D05).
+var removed = []string{"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"}
 
 func (e *endpoint) batchAllowed(x *httpExchange) bool {
 	v := x.r.Header.Get("Mcp-Protocol-Version")

@@ -126,7 +126,7 @@ func (e *endpoint) wire(c *access.Call, err error) *wireError {
 }
 
 func (e *endpoint) code(c *access.Call, refusal *access.Error, status int) int64 {
-	if code, ok := ruleCodes[refusal.Rule]; ok && refusal.Reason == access.Invalid {
+	if code, ok := ruleCodes[refusal.Rule]; ok && (refusal.Reason == access.Invalid || refusal.Rule == "method") {
 		return code
 	}
 	switch {
@@ -304,30 +304,30 @@ func (w *wireError) toolText() string {
 
 // toolBody is the response whose result is the tool execution error.
 func (w *wireError) toolBody(id json.RawMessage, modern bool) []byte {
-	result := struct {
-		Content []mcp.Content `json:"content"`
-		IsError bool          `json:"isError"`
-		Type    string        `json:"resultType,omitempty"`
-	}{[]mcp.Content{&mcp.TextContent{Text: w.toolText()}}, true, ""}
-	if modern {
-		result.Type = "complete"
-	}
-	raw, err := json.Marshal(result)
+	raw, err := json.Marshal(toolRefusal(w.toolText(), modern))
 	if err != nil {
 		return w.body(id)
 	}
 	return responseBody(id, raw)
 }
 
-func toolRefusal(text string) *mcp.CallToolResult {
-	return &mcp.CallToolResult{IsError: true, Content: []mcp.Content{&mcp.TextContent{Text: text}}}
+// toolRefusal is a tool execution error. In 2026-07-28 a result says that it is
+// complete, which the SDK sets on its handlers' results only, in a field that
+// can be reached by decoding and in no other way.
+func toolRefusal(text string, modern bool) *mcp.CallToolResult {
+	res := &mcp.CallToolResult{}
+	if modern {
+		_ = json.Unmarshal([]byte(`{"content":[],"resultType":"complete"}`), res) // a constant
+	}
+	res.IsError, res.Content = true, []mcp.Content{&mcp.TextContent{Text: text}}
+	return res
 }
 
 // answer turns an error of the method stages into what the SDK is to send.
 func (e *endpoint) answer(x *exchange, err error) (mcp.Result, error) {
 	w := e.wire(&x.call, err)
 	if w.tool {
-		return toolRefusal(w.toolText()), nil
+		return toolRefusal(w.toolText(), isModern(x.call.Version)), nil
 	}
 	x.refused.Store(w)
 	return nil, w.rpc()

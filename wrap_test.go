@@ -135,7 +135,7 @@ func TestWrapDistrustsTheInnerServer(t *testing.T) {
 				w.WriteHeader(tc.status)
 				_, _ = io.WriteString(w, tc.body)
 			}), harden.WithBounds(harden.Bounds{ResultBytes: 2048}))
-			got := ask(t, e, "ping", "", "")
+			got := ask(t, e, "tools/list", "", "")
 			if got.rpc.Error == nil && !strings.Contains(got.body, `"error"`) {
 				t.Fatalf("got %d %s, want an error", got.status, got.body)
 			}
@@ -151,7 +151,7 @@ func TestWrapDistrustsTheInnerServer(t *testing.T) {
 
 func TestWrapSurvivesAPanic(t *testing.T) {
 	e := wrapped(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("SECRET") }))
-	got := ask(t, e, "ping", "", "")
+	got := ask(t, e, "tools/list", "", "")
 	if got.rpc.Error == nil || got.rpc.Error.Code != -32603 || strings.Contains(got.body, "SECRET") {
 		t.Errorf("got %d %s, want an internal error", got.status, got.body)
 	}

@@ -125,7 +125,7 @@ func changes(s *mcp.Server) {
 		return say("changed")
 	})
 	add(s, "test_trigger_prompt_change", "changes the list of prompts", anyObject, func(context.Context, request) (result, error) {
-		s.AddPrompt(&mcp.Prompt{Name: "transient_prompt"}, func(context.Context, *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
+		s.AddPrompt(&mcp.Prompt{Name: "transient_prompt", Description: "a prompt of the suite"}, func(context.Context, *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 			return &mcp.GetPromptResult{}, nil
 		})
 		return say("changed")
@@ -180,23 +180,23 @@ func prompts(s *mcp.Server) {
 		}
 		return out
 	}
-	s.AddPrompt(&mcp.Prompt{Name: "test_simple_prompt"}, func(context.Context, *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
+	s.AddPrompt(&mcp.Prompt{Name: "test_simple_prompt", Description: "a prompt of the suite"}, func(context.Context, *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 		return user(&mcp.TextContent{Text: "This is a simple prompt for testing."})
 	})
-	s.AddPrompt(&mcp.Prompt{Name: "test_prompt_with_arguments", Arguments: required("arg1", "arg2")},
+	s.AddPrompt(&mcp.Prompt{Name: "test_prompt_with_arguments", Description: "a prompt of the suite", Arguments: required("arg1", "arg2")},
 		func(_ context.Context, r *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 			return user(&mcp.TextContent{Text: "arg1='" + r.Params.Arguments["arg1"] + "', arg2='" + r.Params.Arguments["arg2"] + "'"})
 		})
-	s.AddPrompt(&mcp.Prompt{Name: "test_prompt_with_embedded_resource", Arguments: required("resourceUri")},
+	s.AddPrompt(&mcp.Prompt{Name: "test_prompt_with_embedded_resource", Description: "a prompt of the suite", Arguments: required("resourceUri")},
 		func(_ context.Context, r *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 			return user(&mcp.EmbeddedResource{Resource: &mcp.ResourceContents{
 				URI: r.Params.Arguments["resourceUri"], MIMEType: "text/plain", Text: "embedded text",
 			}}, &mcp.TextContent{Text: "Look at it."})
 		})
-	s.AddPrompt(&mcp.Prompt{Name: "test_prompt_with_image"}, func(context.Context, *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
+	s.AddPrompt(&mcp.Prompt{Name: "test_prompt_with_image", Description: "a prompt of the suite"}, func(context.Context, *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 		return user(&mcp.ImageContent{Data: decode(pixel), MIMEType: "image/png"}, &mcp.TextContent{Text: "Look at it."})
 	})
-	s.AddPrompt(&mcp.Prompt{Name: "test_input_required_result_prompt"}, func(_ context.Context, r *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
+	s.AddPrompt(&mcp.Prompt{Name: "test_input_required_result_prompt", Description: "a prompt of the suite"}, func(_ context.Context, r *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 		if got := accepted(r.Params.InputResponses, "user_context"); got != nil {
 			text, _ := got["context"].(string)
 			return user(&mcp.TextContent{Text: "Context: " + text})

@@ -1,30 +1,24 @@
 // An MCP server of the TypeScript SDK on a free port of loopback, which it
-// prints. `stateless`: version 2 of the SDK, protocol 2026-07-28. `sessions`:
-// version 1 of the SDK, protocol 2025-11-25 with sessions.
+// prints. `stateless`: protocol 2026-07-28. `sessions`: protocol 2025-11-25.
 import { createServer } from 'node:http';
 import { randomUUID } from 'node:crypto';
 import { McpServer, createMcpHandler } from '@modelcontextprotocol/server';
-import { toNodeHandler } from '@modelcontextprotocol/node';
-import { McpServer as McpServer1 } from '@modelcontextprotocol/sdk/server/mcp.js';
-import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
+import { NodeStreamableHTTPServerTransport, toNodeHandler } from '@modelcontextprotocol/node';
 import * as z from 'zod';
 
-// register adds the same tools to a server of either version.
-function register(server, schema) {
-  server.registerTool('echo', { description: 'echoes', inputSchema: schema({ text: z.string() }) }, async ({ text }) => ({
+function make() {
+  const server = new McpServer({ name: 'ts', version: '2' });
+  server.registerTool('echo', { description: 'echoes', inputSchema: z.object({ text: z.string() }) }, async ({ text }) => ({
     content: [{ type: 'text', text }],
   }));
-  server.registerTool('secret', { description: 'nobody may call it', inputSchema: schema({}) }, async () => ({
+  server.registerTool('secret', { description: 'nobody may call it', inputSchema: z.object({}) }, async () => ({
     content: [{ type: 'text', text: 'TOP SECRET' }],
   }));
   return server;
 }
 
 function stateless() {
-  const handler = createMcpHandler(() =>
-    register(new McpServer({ name: 'ts', version: '2' }), (shape) => z.object(shape)),
-  );
-  return toNodeHandler(handler);
+  return toNodeHandler(createMcpHandler(make));
 }
 
 function sessions() {
@@ -33,12 +27,12 @@ function sessions() {
     const id = req.headers['mcp-session-id'];
     let transport = transports.get(id);
     if (!transport) {
-      transport = new StreamableHTTPServerTransport({
+      transport = new NodeStreamableHTTPServerTransport({
         sessionIdGenerator: () => randomUUID(),
         onsessioninitialized: (sid) => transports.set(sid, transport),
         onsessionclosed: (sid) => transports.delete(sid),
       });
-      await register(new McpServer1({ name: 'ts', version: '1' }), (shape) => shape).connect(transport);
+      await make().connect(transport);
     }
     await transport.handleRequest(req, res);
   };

@@ -294,7 +294,7 @@ func (e *endpoint) endExpired() {
 		return
 	}
 	for _, ended := range e.sessions.Sweep() {
-		e.Guard.endSession(ended)
+		e.endSession(ended)
 	}
 }
 

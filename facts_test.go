@@ -135,7 +135,7 @@ func TestFact1_SessionContextIsStaleAndExtraIsNot(t *testing.T) {
 }
 
 func TestFact2_ExtraIsNilInMemory(t *testing.T) {
-	var extra *mcp.RequestExtra = &mcp.RequestExtra{}
+	extra := &mcp.RequestExtra{}
 	s := bareServer(addTool("x", func(_ context.Context, r *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		extra = r.GetExtra()
 		return text("ok"), nil

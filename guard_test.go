@@ -182,7 +182,6 @@ func TestWaiversAreListedAndAudited(t *testing.T) {
 	}
 }
 
-// open loopback without authentication
 func TestWithoutAuthServesLoopbackOnly(t *testing.T) {
 	g, err := harden.New(harden.WithoutAuth(insecure.Because("a test")), quietly())
 	if err != nil {

@@ -54,10 +54,10 @@ func (g *Guard) serveLines(ctx context.Context, server *mcp.Server, in io.Reader
 	checked, feed := io.Pipe()
 	lines := &lineWriter{e: e, w: out}
 	go func() { feed.CloseWithError(e.readLines(in, feed, lines)) }()
-	stop := context.AfterFunc(g.stopped, func() { checked.Close() })
+	stop := context.AfterFunc(g.stopped, func() { _ = checked.Close() })
 	defer stop()
 	err := server.Run(ctx, &mcp.IOTransport{Reader: checked, Writer: lines, MaxLineLength: 2 * e.tools.MaxBytes()})
-	checked.Close() // ends the reader at its next line
+	_ = checked.Close() // ends the reader at its next line
 	if errors.Is(err, io.EOF) {
 		return nil
 	}

@@ -46,7 +46,7 @@ func (w *writer) WriteHeader(status int) {
 	h.Del("Server")
 	h.Del("X-Powered-By")
 	h.Del("Set-Cookie")
-	h.Del("Www-Authenticate")
+	h.Del("WWW-Authenticate")
 	h["X-Correlation-Id"] = w.x.id[:]
 	if ct := h["Content-Type"]; len(ct) == 1 && ct[0] == "text/event-stream" {
 		h["X-Accel-Buffering"] = noBuffering

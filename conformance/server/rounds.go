@@ -71,8 +71,9 @@ func several(_ context.Context, r request) (result, error) {
 }
 
 func twice(_ context.Context, r request) (result, error) {
-	state, ok := "", true
+	state := ""
 	if s := r.Params.RequestState; s != "" {
+		var ok bool
 		if state, ok = open(s); !ok {
 			return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "state does not verify"}
 		}

@@ -47,7 +47,7 @@ type note struct {
 
 type text struct {
 	Title string `json:"title" jsonschema:"title of the note"`
-	Text  string `json:"text" jsonschema:"what it is to say"`
+	Text  string `json:"text"  jsonschema:"what it is to say"`
 }
 
 // newServer is an MCP server as you have it: nothing in it knows of the guard,

@@ -63,7 +63,7 @@ func exported(t *testing.T, dir string) (lines []string, names int) {
 
 func declare(t *testing.T, fset *token.FileSet, d ast.Decl) (lines []string, names int) {
 	t.Helper()
-	print := func(node any) string {
+	show := func(node any) string {
 		var b bytes.Buffer
 		if err := printer.Fprint(&b, fset, node); err != nil {
 			t.Fatal(err)
@@ -76,7 +76,7 @@ func declare(t *testing.T, fset *token.FileSet, d ast.Decl) (lines []string, nam
 		if d.Recv == nil {
 			names = 1
 		}
-		return []string{print(d)}, names
+		return []string{show(d)}, names
 	case *ast.GenDecl:
 		if d.Tok == token.IMPORT {
 			return nil, 0
@@ -88,7 +88,7 @@ func declare(t *testing.T, fset *token.FileSet, d ast.Decl) (lines []string, nam
 			case *ast.ValueSpec:
 				names += len(s.Names)
 			}
-			lines = append(lines, d.Tok.String()+" "+print(s))
+			lines = append(lines, d.Tok.String()+" "+show(s))
 		}
 	}
 	return lines, names

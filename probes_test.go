@@ -692,3 +692,31 @@ func TestT37_MirrorsMustNotLieOnOldVersions(t *testing.T) {
 		http.StatusBadRequest, -32020, "invalid", "header")
 	echoes(t, post(t, e, token, id, legacyEcho, header("Mcp-Method", "tools/call"), header("Mcp-Name", "echo")))
 }
+
+func TestRemovedMethodsAreUnknown(t *testing.T) {
+	_, e := guarded(t)
+	for _, method := range []string{"initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe", "no/such"} {
+		got := ask(t, e, method, "", "")
+		if got.status != http.StatusNotFound || got.rpc.Error == nil || got.rpc.Error.Code != -32601 {
+			t.Errorf("%s: got %d %s, want 404 and -32601", method, got.status, got.body)
+		}
+	}
+}
+
+func TestMirrorsAreRequired(t *testing.T) {
+	_, e := guarded(t)
+	for name, edit := range map[string]func(*http.Request){
+		"no Mcp-Method":       header("Mcp-Method"),
+		"other Mcp-Method":    header("Mcp-Method", "tools/list"),
+		"Mcp-Method in caps":  header("Mcp-Method", "Tools/Call"),
+		"no Mcp-Name":         header("Mcp-Name"),
+		"other Mcp-Name":      header("Mcp-Name", "raw"),
+		"Mcp-Name and a dot":  header("Mcp-Name", "echo."),
+		"Mcp-Name in capital": header("Mcp-Name", "Echo"),
+	} {
+		got := ask(t, e, "tools/call", "echo", echoHi, edit)
+		if got.status != http.StatusBadRequest || got.rpc.Error == nil || got.rpc.Error.Code != -32020 {
+			t.Errorf("%s: got %d %s, want 400 and -32020", name, got.status, got.body)
+		}
+	}
+}

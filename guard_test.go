@@ -553,3 +553,38 @@ func TestMiddlewareWithoutACallerRefuses(t *testing.T) {
 		t.Error("got a session, want a refusal")
 	}
 }
+
+func TestASessionKeepsItsVersion(t *testing.T) {
+	_, e := guarded(t, harden.WithVersions("2025-06-18", legacyVersion, modernVersion))
+	token := e.Token()
+	id := open(t, e, token)
+	echoes(t, post(t, e, token, id, legacyEcho))
+	refusedWith(t, e, post(t, e, token, id, legacyEcho, header("Mcp-Protocol-Version", "2025-06-18")),
+		http.StatusBadRequest, -32020, "invalid", "header")
+}
+
+// The method seam asks for permission too: it is the only one that peers
+// without HTTP meet.
+func TestMiddlewareAsksForPermission(t *testing.T) {
+	g, err := harden.New(
+		harden.WithAuth(auth.Config{
+			Resource: "https://notes.example/mcp",
+			Issuers:  []auth.Issuer{{URL: "https://login.example"}},
+			Rules:    []auth.Rule{auth.Permit("tool:raw"), auth.Permit("tool:schedule").Scopes("calendar.write")},
+		}),
+		harden.WithPrincipal(access.Principal{Issuer: "local", Subject: "owner"}), quietly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newTestServer()
+	s.AddReceivingMiddleware(g.Middleware())
+	cs := connectMemory(t, s.Server)
+	if _, err := cs.CallTool(t.Context(), &mcp.CallToolParams{Name: "raw", Arguments: map[string]any{"n": 1}}); err != nil {
+		t.Errorf("permitted: got %v", err)
+	}
+	for _, name := range []string{"secret", "schedule"} {
+		if res, err := cs.CallTool(t.Context(), &mcp.CallToolParams{Name: name, Arguments: map[string]any{"title": "x", "n": 1}}); err == nil {
+			t.Errorf("%s: got %v, want a refusal", name, res)
+		}
+	}
+}

@@ -166,21 +166,24 @@ func Clean(s string, limit int) string {
 		return s
 	}
 	const mark = "…"
-	var b strings.Builder
+	b := make([]byte, 0, min(len(s), limit)+16)
+	room := 0 // how much of b there is room for the mark after
 	for i := 0; i < len(s); {
 		r, n := utf8.DecodeRuneInString(s[i:])
 		piece := s[i : i+n]
 		if r == '\\' || !visible(r, n) {
 			piece = escape(r, n, s[i])
 		}
-		if b.Len()+len(piece) > limit-len(mark) && b.Len()+len(piece)+len(s)-i-n > limit {
-			b.WriteString(mark)
-			break
+		if len(b) <= limit-len(mark) {
+			room = len(b)
 		}
-		b.WriteString(piece)
+		if len(b)+len(piece) > limit {
+			return string(b[:room]) + mark
+		}
+		b = append(b, piece...)
 		i += n
 	}
-	return b.String()
+	return string(b)
 }
 
 // plain reports whether s is visible ASCII without backslashes.

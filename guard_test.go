@@ -588,3 +588,41 @@ func TestMiddlewareAsksForPermission(t *testing.T) {
 		}
 	}
 }
+
+// A fact of net/http that Server stands on: the timeout for reading a request
+// does not end a call or a stream that takes longer.
+func TestReadTimeoutEndsNoCall(t *testing.T) {
+	s := newTestServer()
+	issuer := hardentest.NewIssuer(t)
+	ts := httptest.NewUnstartedServer(nil)
+	resource := "http://" + ts.Listener.Addr().String() + "/mcp"
+	cfg := auth.Config{Resource: resource, Issuers: []auth.Issuer{{URL: issuer.URL()}}, Loopback: insecure.Because("a test")}
+	rules(&cfg)
+	g, err := harden.New(harden.WithAuth(cfg), quietly())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := g.Handler(s.Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := harden.Server("127.0.0.1:0", h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.ReadTimeout = 100 * time.Millisecond
+	ts.Config = srv
+	ts.Start()
+	defer ts.Close()
+	e := &hardentest.Endpoint{URL: resource, Issuer: issuer, Audit: new(hardentest.Recorder)}
+	time.AfterFunc(500*time.Millisecond, func() { close(s.wait) })
+	got := ask(t, e, "tools/call", "slow", `"name":"slow","arguments":{}`)
+	select {
+	case <-s.gone:
+		t.Error("the call was cancelled by the timeout for reading its request")
+	default:
+	}
+	if !strings.Contains(got.body, "done") {
+		t.Errorf("got %d %s, want the result", got.status, got.body)
+	}
+}

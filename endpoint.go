@@ -381,6 +381,9 @@ func (e *endpoint) relearn(ctx context.Context, x *exchange) error {
 		return access.Deny(access.NotFound, errNoTool)
 	}
 	e.relearned = time.Now()
+	// The lock is held while the server answers, so that may not last.
+	ctx, cancel := context.WithTimeout(ctx, e.bounds.Call)
+	defer cancel()
 	const pages = 100
 	cursor := ""
 	for range pages {

@@ -41,7 +41,7 @@ func (e *endpoint) serveSDK(server *mcp.Server) {
 		}
 		x.serve(inner, &x.writer)
 	}
-	e.end = func(s session.Ended) { endSession(legacy, s) }
+	e.end = func(s session.Ended) { endSession(legacy, e.http.Path, s) }
 }
 
 // serve hands the request on with the canonical body.
@@ -100,9 +100,9 @@ var placeholder = []string{"Bearer verified"}
 
 // endSession sends the DELETE that a peer would send. The caller that the SDK
 // bound the session to is only known by its ID now.
-func endSession(inner http.Handler, s session.Ended) {
+func endSession(inner http.Handler, path string, s session.Ended) {
 	ctx := context.WithValue(context.Background(), callerKey{}, &exchange{ended: s.User})
-	r, err := http.NewRequestWithContext(ctx, http.MethodDelete, "/", http.NoBody)
+	r, err := http.NewRequestWithContext(ctx, http.MethodDelete, path, http.NoBody)
 	if err != nil {
 		return
 	}

@@ -31,7 +31,7 @@ func (e *endpoint) serveInner(inner http.Handler) {
 		}
 		x.wrapCall(inner)
 	}
-	e.end = func(s session.Ended) { endSession(recoverHandler(inner), s) }
+	e.end = func(s session.Ended) { endSession(recoverHandler(inner), e.http.Path, s) }
 }
 
 func recoverHandler(inner http.Handler) http.Handler {

@@ -168,3 +168,24 @@ func TestWrapPassesEventsOn(t *testing.T) {
 		t.Errorf("got %s, want the notification and the result", got.body)
 	}
 }
+
+// An inner session whose peer is gone must not stay: the guard ends it where
+// the inner server listens.
+func TestWrapEndsInnerSessions(t *testing.T) {
+	var deleted atomic.Pointer[http.Request]
+	inner := bareStateful(newTestServer().Server)
+	e := wrapped(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			deleted.Store(r)
+		}
+		inner.ServeHTTP(w, r)
+	}))
+	id := open(t, e, e.Token())
+	if err := e.Guard.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := deleted.Load()
+	if r == nil || r.URL.Path != "/mcp" || r.Header.Get("Mcp-Session-Id") == "" || r.Header.Get("Mcp-Session-Id") == id {
+		t.Errorf("got %+v, want a DELETE of the inner session at the endpoint", r)
+	}
+}
